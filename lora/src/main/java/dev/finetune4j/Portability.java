@@ -8,6 +8,7 @@ import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.export.gguf.GgufAdapterWriter;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -21,6 +22,9 @@ public record Portability(List<Difference> differences) {
     private static final int VLLM_USUAL_RANK = 16;
 
     private static final int VLLM_LARGEST_RANK = 512;
+
+    private static final Pattern EXPERT = Pattern.compile("\\.experts\\.\\d+\\.");
+    private static final Pattern DENSE = Pattern.compile("\\.mlp\\.(?:gate|up|down)_proj\\.");
 
     /** Programs that load adapters. */
     public enum Program {
@@ -51,10 +55,38 @@ public record Portability(List<Difference> differences) {
 
     static Portability of(PeftAdapter adapter, PretrainedFolder base) {
         List<Difference> found = new ArrayList<>();
+        peft(adapter, base).forEach(what -> found.add(new Difference(Program.PEFT, what)));
         vllm(adapter).forEach(what -> found.add(new Difference(Program.VLLM, what)));
         GgufAdapterWriter.differences(adapter, base)
                 .forEach(what -> found.add(new Difference(Program.LLAMA_CPP, what)));
         return new Portability(found);
+    }
+
+    /**
+     * With transformers 5 the experts of a layer are parameters. PEFT makes factors of them from those of single experts for the
+     * families that it knows, and reads the names of their linears as experts alone then.
+     */
+    private static List<String> peft(PeftAdapter adapter, PretrainedFolder base) {
+        List<String> found = new ArrayList<>();
+        String type = base.config().modelType();
+        if (type.equals("qwen2_moe") && hasTensor(adapter, EXPERT)) {
+            found.add(
+                    "factors of single experts, which it passes over with transformers 5: train with targetParameters(\""
+                            + "mlp.experts.gate_up_proj\", \"mlp.experts.down_proj\")");
+        }
+        if (type.equals("qwen3_moe") && hasTensor(adapter, DENSE)) {
+            found.add(
+                    "factors of the layers without experts, which it passes over with transformers 5: leave gate_proj, up_proj"
+                            + " and down_proj out of the targets");
+        }
+        return found;
+    }
+
+    private static boolean hasTensor(PeftAdapter adapter, Pattern name) {
+        try (TensorScope scope = new TensorScope()) {
+            return adapter.stored().keySet().stream()
+                    .anyMatch(key -> name.matcher(key).find());
+        }
     }
 
     /** PEFT's own keys are all that vLLM reads, and of them only these: r, lora_alpha, target_modules, use_rslora. */

@@ -16,6 +16,25 @@ final class AnswerParser {
 
     static final String THINK_END = "</think>";
 
+    /**
+     * The texts around thoughts and answers.
+     *
+     * @param think begins thoughts
+     * @param thinkEnd ends them
+     * @param answer begins the text behind them; empty where nothing does
+     */
+    record Marks(String think, String thinkEnd, String answer) {
+        /** What most models write. */
+        static final Marks USUAL = new Marks(THINK, THINK_END, "");
+
+        /** Command R7B: each part of an answer stands between tokens of its own. */
+        static final Marks COMMAND_R7B = new Marks("<|START_THINKING|>", "<|END_THINKING|>", "<|START_RESPONSE|>");
+
+        private boolean has(String token) {
+            return token.equals(think) || token.equals(thinkEnd) || token.equals(answer);
+        }
+    }
+
     private enum State {
         /** Thoughts may begin. */
         START,
@@ -34,6 +53,7 @@ final class AnswerParser {
      */
     record Part(String content, String reasoning) {}
 
+    private final Marks marks;
     private final @Nullable ToolCallFormat format;
     private final int firstCall;
     private final StringBuilder held = new StringBuilder();
@@ -44,16 +64,27 @@ final class AnswerParser {
     private boolean begunContent;
     private List<ToolCall> calls = List.of();
 
+    /** With the marks that most models write. */
+    AnswerParser(boolean thinks, boolean isThinking, @Nullable ToolCallFormat format, int firstCall) {
+        this(Marks.USUAL, thinks, isThinking, format, firstCall);
+    }
+
     /**
      * @param thinks whether thoughts are told from the text
      * @param isThinking whether the answer begins in the middle of thoughts
      * @param format of calls of tools; null when none are expected
      * @param firstCall the number of the first call within the conversation
      */
-    AnswerParser(boolean thinks, boolean isThinking, @Nullable ToolCallFormat format, int firstCall) {
+    AnswerParser(Marks marks, boolean thinks, boolean isThinking, @Nullable ToolCallFormat format, int firstCall) {
+        this.marks = marks;
         this.format = format;
         this.firstCall = firstCall;
         this.state = isThinking ? State.REASONING : thinks ? State.START : State.CONTENT;
+    }
+
+    /** Whether a token is a part of an answer's form, though tokens of its kind are not shown. */
+    boolean marks(String token) {
+        return marks.has(token);
     }
 
     /** Whether what comes now is thoughts. */
@@ -92,7 +123,7 @@ final class AnswerParser {
         return switch (state) {
             case START -> start(atEnd);
             case REASONING -> reasoning(parts, atEnd);
-            case BETWEEN -> between();
+            case BETWEEN -> between(atEnd);
             case CONTENT -> content(parts, atEnd);
             case CALLS -> calls(parts, atEnd);
         };
@@ -101,16 +132,27 @@ final class AnswerParser {
     private boolean start(boolean atEnd) {
         String text = held.toString();
         String rest = text.stripLeading();
-        if (rest.startsWith(THINK)) {
-            held.delete(0, text.length() - rest.length() + THINK.length());
+        if (rest.startsWith(marks.think())) {
+            held.delete(0, text.length() - rest.length() + marks.think().length());
             state = State.REASONING;
             return true;
         }
-        if (!atEnd && THINK.startsWith(rest)) {
+        if (!atEnd && (marks.think().startsWith(rest) || mayBeginAnswer(rest))) {
             return false;
+        }
+        if (beginsAnswer(rest)) {
+            held.delete(0, text.length() - rest.length() + marks.answer().length());
         }
         state = State.CONTENT;
         return true;
+    }
+
+    private boolean beginsAnswer(String text) {
+        return !marks.answer().isEmpty() && text.startsWith(marks.answer());
+    }
+
+    private boolean mayBeginAnswer(String text) {
+        return marks.answer().length() > text.length() && marks.answer().startsWith(text);
     }
 
     private boolean reasoning(List<Part> parts, boolean atEnd) {
@@ -118,25 +160,28 @@ final class AnswerParser {
             held.delete(0, held.length() - held.toString().stripLeading().length());
             begun = held.length() > 0;
         }
-        int end = held.indexOf(THINK_END);
+        int end = held.indexOf(marks.thinkEnd());
         if (end >= 0) {
             add(parts, "", held.substring(0, end).stripTrailing());
-            held.delete(0, end + THINK_END.length());
+            held.delete(0, end + marks.thinkEnd().length());
             state = State.BETWEEN;
             return true;
         }
         // Blanks before the end belong to neither, so that they wait for what follows.
-        String sure = atEnd ? held.toString() : held.substring(0, held.length() - openEnd(List.of(THINK_END)));
+        String sure = atEnd ? held.toString() : held.substring(0, held.length() - openEnd(List.of(marks.thinkEnd())));
         String solid = sure.stripTrailing();
         add(parts, "", solid);
         held.delete(0, atEnd ? held.length() : solid.length());
         return false;
     }
 
-    private boolean between() {
+    private boolean between(boolean atEnd) {
         held.delete(0, held.length() - held.toString().stripLeading().length());
-        if (held.length() == 0) {
+        if (held.length() == 0 || (!atEnd && mayBeginAnswer(held.toString()))) {
             return false;
+        }
+        if (beginsAnswer(held.toString())) {
+            held.delete(0, marks.answer().length());
         }
         state = State.CONTENT;
         return true;

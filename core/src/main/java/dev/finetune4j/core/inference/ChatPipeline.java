@@ -165,6 +165,7 @@ public final class ChatPipeline {
     private ReplyWriter writer(ChatRequest request, Consumer<ReplyDelta> sink, int[] prompt, int reused) {
         AnswerFormat format = format(request);
         AnswerParser parser = new AnswerParser(
+                format.marks(),
                 format.thinks(),
                 format.isThinking(prompt, encoder.tokenizer()),
                 format.calls(),

@@ -76,12 +76,16 @@ final class ReplyWriter {
         return !stops.isFound();
     }
 
-    /** Special tokens are not shown, but for those that mark calls of tools. */
+    /** Special tokens are not shown, but for those that mark calls of tools and thoughts. */
     private String text(int id) {
-        if (format != null && tokenizer.isSpecial(id) && format.marks(tokenizer.tokenOf(id))) {
+        if (tokenizer.isSpecial(id) && isMark(tokenizer.tokenOf(id))) {
             return detokenizer.finish() + tokenizer.tokenOf(id);
         }
         return detokenizer.accept(id);
+    }
+
+    private boolean isMark(String token) {
+        return parser.marks(token) || (format != null && format.marks(token));
     }
 
     private TokenLogprob logprob(int id, Likelihoods likelihoods) {

@@ -75,6 +75,15 @@ enum ToolCallFormat {
             return matcher.find() ? list(matcher.group(1)) : null;
         }
     },
+    /** Command R7B: a JSON list between tokens. */
+    COMMAND_R7B("<|START_ACTION|>", List.of("<|START_ACTION|>"), List.of("<|END_ACTION|>")) {
+        @Override
+        @Nullable
+        List<Call> parse(String text) {
+            int end = text.indexOf("<|END_ACTION|>");
+            return list(text.substring("<|START_ACTION|>".length(), end < 0 ? text.length() : end));
+        }
+    },
     /** Granite 3: a JSON list behind a token. */
     GRANITE("<|tool_call|>", List.of("<|tool_call|>"), List.of()) {
         @Override

@@ -34,11 +34,17 @@ final class AssistantMask {
      *     generation stops there
      * @param next the token with which the next turn begins, which is what the model writes at the end of an answer where the
      *     template writes none there
+     * @param result the same for an answer that calls a function, whose result comes next
      * @param eos the tokenizer's own end token; where it follows another end, both are learned
      * @param required whether an answer without an end is refused
      */
     record Ends(
-            List<String> texts, List<String> special, Optional<String> next, Optional<String> eos, boolean required) {}
+            List<String> texts,
+            List<String> special,
+            Optional<String> next,
+            Optional<String> result,
+            Optional<String> eos,
+            boolean required) {}
 
     /** For one text. */
     AssistantMask(String whole, Ends ends) {
@@ -64,13 +70,14 @@ final class AssistantMask {
             String answered,
             List<String> called,
             Supplier<MarkedAnswer> marked) {
+        Optional<String> after = called.isEmpty() ? ends.next() : ends.result();
         boolean follows = answered.startsWith(prompt);
         String answer = follows ? asWritten(prompt, upToEnd(answered.substring(prompt.length()))) : "";
         if (follows && whole.startsWith(prompt + answer)) {
             requireWritten(message, called, answer);
             int end = prompt.length() + answer.length();
             boolean ended = ends.texts().stream().anyMatch(answer::endsWith);
-            found(message, prompt.length(), ended ? end : endOf(message, isLast, true, end));
+            found(message, prompt.length(), ended ? end : endOf(message, isLast, true, end, after));
             return;
         }
         MarkedAnswer place = marked.get();
@@ -80,7 +87,7 @@ final class AssistantMask {
             found(
                     message,
                     start,
-                    span.isPresent() ? span.get().end() : endOf(message, isLast, false, place.end(whole)));
+                    span.isPresent() ? span.get().end() : endOf(message, isLast, false, place.end(whole), after));
             return;
         }
         if (!follows && !place.isShortenedIn(whole)) {
@@ -116,16 +123,16 @@ final class AssistantMask {
      * there if nothing follows. Where a template tells its turns apart by words alone, the last answer stays as it writes it, if
      * that is exact; the report of the data warns of answers without an end.
      */
-    private int endOf(int message, boolean isLast, boolean exact, int end) {
+    private int endOf(int message, boolean isLast, boolean exact, int end, Optional<String> after) {
         if (!ends.required()) {
             return end;
         }
-        Optional<String> next = ends.next().filter(token -> whole.startsWith(token, end));
+        Optional<String> next = after.filter(token -> whole.startsWith(token, end));
         if (next.isPresent()) {
             return end + next.get().length();
         }
         boolean atEnd = isLast && Whitespace.isBlank(whole.substring(end));
-        appended = atEnd ? ends.next().orElse("") : "";
+        appended = atEnd ? after.orElse("") : "";
         if (appended.isEmpty() && atEnd && exact) {
             return end;
         }

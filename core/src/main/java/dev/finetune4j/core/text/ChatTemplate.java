@@ -46,6 +46,13 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
                     "mistral-v0.3",
                     "gemma",
                     "zephyr",
+                    "phi4",
+                    "phi4_mini",
+                    "granite3",
+                    "glm4",
+                    "cohere",
+                    "olmo2",
+                    "intern2",
                     "alpaca",
                     "default")) {
                 templates.put(name, NamedTemplate.read(name));

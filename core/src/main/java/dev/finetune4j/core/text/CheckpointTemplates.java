@@ -14,9 +14,15 @@ import org.jspecify.annotations.Nullable;
  * @param tokenizer gives the special tokens by their names
  * @param controls the tokens that no text of a message may become
  * @param clock tells a template the time
+ * @param observes whether calls and results are given in {@link ObservationForm}
  */
 record CheckpointTemplates(
-        Parsed general, @Nullable Parsed forTools, Tokenizer tokenizer, ControlTokens controls, Clock clock) {
+        Parsed general,
+        @Nullable Parsed forTools,
+        Tokenizer tokenizer,
+        ControlTokens controls,
+        Clock clock,
+        boolean observes) {
     /** The name of the template for all purposes. */
     static final String DEFAULT = TokenizerFiles.DEFAULT;
 
@@ -48,12 +54,20 @@ record CheckpointTemplates(
         String all = forTools == null ? general : general + forTools;
         ControlTokens controls =
                 tokenizer.controls().with(tokenizer.writtenTokens().in(all));
-        return new CheckpointTemplates(
+        CheckpointTemplates templates = new CheckpointTemplates(
                 Parsed.of(general, read, controls),
                 forTools == null || readForTools == null ? null : Parsed.of(forTools, readForTools, controls),
                 tokenizer,
                 controls,
-                clock);
+                clock,
+                true);
+        boolean observes =
+                tokenizer.isAdded(ObservationForm.TOKEN) && new TemplateProbe(templates).writesObservations();
+        return observes ? templates : templates.usual();
+    }
+
+    private CheckpointTemplates usual() {
+        return new CheckpointTemplates(general, forTools, tokenizer, controls, clock, false);
     }
 
     /** The same, with other tokens that no text of a message may become. */
@@ -63,7 +77,8 @@ record CheckpointTemplates(
                 forTools == null ? null : Parsed.of(forTools.source(), forTools.jinja(), others),
                 tokenizer,
                 others,
-                clock);
+                clock,
+                observes);
     }
 
     /** The text of all of them. */

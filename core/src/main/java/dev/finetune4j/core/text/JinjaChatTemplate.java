@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -46,7 +47,10 @@ final class JinjaChatTemplate extends ChatTemplate {
         this.probe = new TemplateProbe(templates);
         Optional<String> written = probe.stopToken();
         this.nextTurn = probe.nextTurn();
-        this.stopTokens = written.or(() -> nextTurn).stream().toList();
+        this.stopTokens = Stream.concat(
+                        written.or(() -> nextTurn).stream(),
+                        Stream.of(ObservationForm.TOKEN).filter(token -> templates.observes()))
+                .toList();
     }
 
     /**
@@ -162,7 +166,12 @@ final class JinjaChatTemplate extends ChatTemplate {
         List<String> ends = new ArrayList<>(stopTokens);
         eos.ifPresent(ends::add);
         return new AssistantMask.Ends(
-                ends, ends.stream().filter(templates.controls()::contains).toList(), nextTurn, eos, required);
+                ends,
+                ends.stream().filter(templates.controls()::contains).toList(),
+                nextTurn,
+                templates.observes() ? Optional.of(ObservationForm.TOKEN) : nextTurn,
+                eos,
+                required);
     }
 
     /** Finds the answers in the whole. */

@@ -58,7 +58,7 @@ final class TemplateInjectionGuard {
                 return true;
             }
         }
-        return false;
+        return ObservationForm.ROLE.equals(text);
     }
 
     /** A value that says nothing: a text, a list or a map; others as they are. */

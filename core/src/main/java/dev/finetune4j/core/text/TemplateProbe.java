@@ -55,6 +55,18 @@ final class TemplateProbe {
         }
     }
 
+    /** Whether the template writes a result in a turn of its own if its role is named {@value ObservationForm#ROLE}. */
+    boolean writesObservations() {
+        try {
+            String text = write(
+                    List.of(ChatMessage.user(PROBE), ChatMessage.assistant(PROBE), ChatMessage.tool(PROBE + PROBE)));
+            int turn = text.lastIndexOf(ObservationForm.TOKEN);
+            return turn >= 0 && text.indexOf(PROBE + PROBE, turn) >= 0;
+        } catch (IllegalArgumentException e) {
+            return false;
+        }
+    }
+
     /** The added tokens that the template writes between messages, such as those made of a role's name. */
     Set<String> tokensAroundMessages() {
         Set<String> found = new TreeSet<>();

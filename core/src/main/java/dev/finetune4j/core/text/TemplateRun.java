@@ -28,7 +28,12 @@ final class TemplateRun {
     private final SpecialTokenEscapes escapes;
     private final @Nullable Object tools;
     private final Map<?, ?> further;
-    private final List<Object> values = new ArrayList<>();
+    /** By message what the template gets for it, mostly one. */
+    private final List<List<Map<?, ?>>> values = new ArrayList<>();
+
+    /** By message the names of the functions that it calls. */
+    private final List<List<String>> called = new ArrayList<>();
+
     private final Clock now;
     private final Allowance allowance;
 
@@ -44,7 +49,11 @@ final class TemplateRun {
                 List.of(raw, conversation.tools(), conversation.templateVariables()),
                 templates.sources(),
                 templates.controls()::spelledIn);
-        raw.forEach(message -> values.add(Objects.requireNonNull(escapes.putInto(message))));
+        raw.forEach(message -> {
+            Map<?, ?> escaped = (Map<?, ?>) Objects.requireNonNull(escapes.putInto(message));
+            called.add(called(escaped));
+            values.add(templates.observes() ? ObservationForm.of(escaped) : List.of(escaped));
+        });
         this.further = (Map<?, ?>) Objects.requireNonNull(escapes.putInto(conversation.templateVariables()));
         boolean withTools = !conversation.tools().isEmpty();
         this.tools = withTools ? escapes.putInto(conversation.tools()) : null;
@@ -82,7 +91,9 @@ final class TemplateRun {
      * @throws IllegalArgumentException if the template refuses them or fails on them
      */
     Rendering write(int count, boolean addGenerationPrompt) {
-        return write(values.subList(0, count), tools, addGenerationPrompt);
+        List<Map<?, ?>> first =
+                values.subList(0, count).stream().flatMap(List::stream).toList();
+        return write(first, tools, addGenerationPrompt);
     }
 
     private Rendering write(List<?> messages, @Nullable Object tools, boolean addGenerationPrompt) {
@@ -112,7 +123,7 @@ final class TemplateRun {
             return;
         }
         List<Object> silent = new ArrayList<>();
-        values.forEach(message -> silent.add(guard.message((Map<?, ?>) message, escapes)));
+        values.forEach(parts -> parts.forEach(message -> silent.add(guard.message(message, escapes))));
         String written =
                 write(silent, guard.value(tools, escapes), addGenerationPrompt).text();
         List<String> own = templates.controls().of(written);
@@ -132,8 +143,12 @@ final class TemplateRun {
 
     /** The names of the functions that an answer calls. */
     List<String> called(int answer) {
+        return called.get(answer);
+    }
+
+    private static List<String> called(Map<?, ?> message) {
         List<String> names = new ArrayList<>();
-        if (((Map<?, ?>) values.get(answer)).get(CALLS) instanceof List<?> calls) {
+        if (message.get(CALLS) instanceof List<?> calls) {
             for (Object call : calls) {
                 Object function = call instanceof Map<?, ?> map ? map.get("function") : null;
                 if (function instanceof Map<?, ?> map && map.get("name") instanceof String called) {
@@ -149,15 +164,19 @@ final class TemplateRun {
      * are told by the names of their functions.
      */
     MarkedAnswer marked(int answer, boolean addGenerationPrompt) {
-        Map<?, ?> message = (Map<?, ?>) values.get(answer);
         boolean plain = Set.of(CALLS).containsAll(messages.get(answer).fields().keySet());
-        Object content = message.get("content");
-        if (!plain || !(content == null || content instanceof String)) {
+        if (!plain || values.get(answer).size() != 1) {
+            return MarkedAnswer.NONE;
+        }
+        Object content = values.get(answer).get(0).get("content");
+        if (!(content == null || content instanceof String)) {
             return MarkedAnswer.NONE;
         }
         String mark = escapes.mark();
-        List<Object> others = new ArrayList<>(values);
-        others.set(answer, Map.of("role", "assistant", "content", mark));
+        List<Map<?, ?>> others = new ArrayList<>();
+        for (int i = 0; i < values.size(); i++) {
+            others.addAll(i == answer ? List.of(Map.of("role", "assistant", "content", mark)) : values.get(i));
+        }
         try {
             String text = write(others, tools, addGenerationPrompt).text();
             return MarkedAnswer.of(text, mark, content == null ? "" : (String) content, called(answer));

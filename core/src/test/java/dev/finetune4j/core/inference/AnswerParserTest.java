@@ -18,6 +18,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -118,6 +119,25 @@ class AnswerParserTest {
                         "{\"name\": \"get_weather\", \"parameters\": {\"city\": \"\u5317\u4eac\", \"days\": 3}}",
                         new Parted("", "", List.of(weather))),
                 Arguments.of(
+                        ToolCallFormat.COMMAND_R7B,
+                        false,
+                        "<|START_THINKING|>I look.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\":"
+                                + " \"get_weather\", \"parameters\": {\"city\": \"\u5317\u4eac\", \"days\": 3}}\n]<|END_ACTION|>",
+                        new Parted("I look.", "", List.of(weather))),
+                Arguments.of(
+                        ToolCallFormat.COMMAND_R7B,
+                        false,
+                        "<|START_THINKING|>Easy.<|END_THINKING|><|START_RESPONSE|>Sunny.",
+                        new Parted("Easy.", "Sunny.", List.of())),
+                Arguments.of(
+                        ToolCallFormat.COMMAND_R7B,
+                        false,
+                        "<|START_RESPONSE|>Sunny.",
+                        new Parted("", "Sunny.", List.of())),
+                Arguments.of(ToolCallFormat.COMMAND_R7B, false, "Sunny.", new Parted("", "Sunny.", List.of())),
+                Arguments.of(
+                        ToolCallFormat.COMMAND_R7B, false, "<|START_RES", new Parted("", "<|START_RES", List.of())),
+                Arguments.of(
                         ToolCallFormat.GRANITE,
                         false,
                         "<|tool_call|>[{\"name\": \"get_weather\", \"arguments\": {\"city\": \"\u5317\u4eac\", \"days\": 3}}]",
@@ -143,13 +163,17 @@ class AnswerParserTest {
                 Arguments.of(ToolCallFormat.LLAMA, false, "{1}", new Parted("", "{1}", List.of())));
     }
 
+    private static AnswerParser.Marks marks(@Nullable ToolCallFormat format) {
+        return format == ToolCallFormat.COMMAND_R7B ? AnswerParser.Marks.COMMAND_R7B : AnswerParser.Marks.USUAL;
+    }
+
     @ParameterizedTest
     @MethodSource("answers")
     void theyArePartedAtEverySplit(ToolCallFormat format, boolean isThinking, String answer, Parted expected) {
         Random random = new Random(3);
         for (int round = 0; round < 50; round++) {
             List<String> pieces = round == 0 ? List.of(answer) : split(answer, random);
-            Parted parted = parted(new AnswerParser(true, isThinking, format, 200), pieces);
+            Parted parted = parted(new AnswerParser(marks(format), true, isThinking, format, 200), pieces);
             if (format == ToolCallFormat.KIMI) {
                 assertEquals(
                         "functions.get_weather:0 get_weather {\"city\":\"\u5317\u4eac\",\"days\":3}",

@@ -82,7 +82,7 @@ class PublishedTemplatesTest {
                 ChatEncoder encoder = new ChatEncoder(tokenizer, template);
                 for (JsonNode item : TestData.json(shared.resolve(name + ".json"))) {
                     Conversation conversation = conversation(item).orElse(null);
-                    if (conversation != null) {
+                    if (conversation != null && !(name.equals("glm-4-0414") && hasResults(conversation))) {
                         Conversation whole = withVariables(conversation, item);
                         check(encoder, whole, item, name);
                         compared++;
@@ -101,16 +101,23 @@ class PublishedTemplatesTest {
         assertEquals(
                 Set.of(
                         "chatml-openhermes=chatml",
+                        "command-r-v01=cohere",
                         "gemma-2-2b-it=gemma",
                         "llama-3-instruct=llama3",
                         "llama-3-training-generation=llama3",
                         "mistral-7b-instruct-v0.1=mistral",
+                        "phi-4=phi4",
                         "qwen2.5-instruct=qwen",
                         "qwen3-instruct-2507=chatml",
                         "yi-1.5-chat=yi",
                         "yi-34b-chat=chatml",
                         "zephyr-7b-beta=zephyr"),
                 named);
+    }
+
+    /** Of OpenAI's words for calls and results GLM writes neither; what it gets in their place, {@link FamilyChatTest} compares. */
+    private static boolean hasResults(Conversation conversation) {
+        return conversation.messages().stream().anyMatch(message -> message.role() == Role.TOOL);
     }
 
     /** With the variables that are the model's own, such as {@code enable_thinking}. */

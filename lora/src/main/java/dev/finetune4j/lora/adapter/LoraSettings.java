@@ -132,6 +132,13 @@ public record LoraSettings(
         return builder;
     }
 
+    /** The same, with the linears of single experts among many excluded from the targets. */
+    public LoraSettings withoutExperts() {
+        Builder builder = toBuilder();
+        builder.excludeModules = modules.withoutExperts().exclude();
+        return builder.build();
+    }
+
     /** Rank 16, alpha 32, no dropout, on all linears. */
     public static LoraSettings defaults() {
         return builder().build();

@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -41,6 +42,20 @@ public record ModuleSelection(
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
+    }
+
+    /** The same without the linears of single experts, excluded in a way that PEFT understands. */
+    ModuleSelection withoutExperts() {
+        String experts = ".*\\.experts\\.\\d+\\..*";
+        if (exclude instanceof TargetModules.Matching matching) {
+            experts = "(?:" + matching.regex() + ")|" + experts;
+        } else if (exclude instanceof TargetModules.Named named) {
+            experts = named.names().stream()
+                            .map(name -> name.replaceAll("\\W", "\\\\$0"))
+                            .collect(Collectors.joining("|", "(?:.*\\.)?(?:", ")"))
+                    + "|" + experts;
+        }
+        return new ModuleSelection(targets, TargetModules.matching(experts), layers, layersPattern);
     }
 
     /** All targets, in all layers. */

@@ -113,6 +113,8 @@ class AdapterVariantsTest {
             case "glm4_plain",
                     "olmo2_plain",
                     "cohere_norms",
+                    "qwen2_moe_shared",
+                    "qwen3_moe_mixed",
                     "qwen3_moe_plain",
                     "mixtral_window",
                     "stablelm_norms",

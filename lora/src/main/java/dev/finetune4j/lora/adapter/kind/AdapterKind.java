@@ -93,6 +93,15 @@ public abstract class AdapterKind<S extends AdapterSettings> {
     /** Writes the keys that are the kind's own. */
     public abstract void write(S chosen, ObjectNode config, CausalLM base);
 
+    /**
+     * The settings of a file where its keys alone do not tell which modules are meant.
+     *
+     * @param stored the names of the tensors in the file, as PEFT writes them
+     */
+    public S asStored(S chosen, Set<String> stored, ModuleNames modules) {
+        return chosen;
+    }
+
     /** Parts of a tensor's path behind which a state_dict of PEFT has the adapter's name. */
     public Set<String> namedByAdapter() {
         return Set.of();

@@ -65,7 +65,8 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
         if (!(chosen.modules().targets() instanceof TargetModules.None)) {
             collect(
                     problems,
-                    () -> chosen.modules().resolve("linear", LoraSpecs.candidates(modules), chosen.modulesToSave()));
+                    () -> chosen.modules()
+                            .resolve("linear", LoraSpecs.candidates(chosen, modules), chosen.modulesToSave()));
         }
         collect(problems, () -> LoraSpecs.stacks(chosen, modules));
         collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
@@ -79,15 +80,7 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
     /** Modules of a model that these settings would change in two ways, which PEFT cannot load either. */
     private static List<String> conflicts(LoraSettings chosen, ModuleNames names) {
         Set<String> targets =
-                new HashSet<>(chosen.modules().matching(LoraSpecs.candidates(names), chosen.modulesToSave()));
-        List<String> twice = LoraSpecs.stacks(chosen, names).stream()
-                .flatMap(stack -> stack.linears().stream())
-                .filter(path -> !targets.add(path))
-                .toList();
-        if (!twice.isEmpty()) {
-            return List.of("the experts are targets by their linears, such as " + twice.get(0)
-                    + ", and by the target parameters " + chosen.targetParameters() + "; leave one out");
-        }
+                new HashSet<>(chosen.modules().matching(LoraSpecs.candidates(chosen, names), chosen.modulesToSave()));
         List<String> whole = ModulesToSave.matching(names, chosen.modulesToSave());
         List<String> tables =
                 TrainableTokens.resolve(names, chosen.trainableTokenIndices().keySet());
@@ -119,7 +112,23 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
         LoraConfig.write(
                 chosen,
                 config,
-                chosen.modules().matching(LoraSpecs.candidates(base.moduleNames()), chosen.modulesToSave()));
+                chosen.modules().matching(LoraSpecs.candidates(chosen, base.moduleNames()), chosen.modulesToSave()));
+    }
+
+    /**
+     * Transformers 4 has the experts' linears as modules, which names such as {@code down_proj} reach, and transformers 5 as
+     * parameters, which they do not. Which of them made the file shows in what it holds.
+     */
+    @Override
+    public LoraSettings asStored(LoraSettings chosen, Set<String> stored, ModuleNames modules) {
+        if (stored.stream().anyMatch(ModuleNames::isOfExpert)
+                || chosen.modules().targets() instanceof TargetModules.None) {
+            return chosen;
+        }
+        Set<String> reached = chosen.modules().matching(LoraSpecs.candidates(chosen, modules), chosen.modulesToSave());
+        boolean someOfExperts = reached.stream().anyMatch(ModuleNames::isOfExpert);
+        boolean others = !reached.stream().allMatch(ModuleNames::isOfExpert);
+        return someOfExperts && others ? chosen.withoutExperts() : chosen;
     }
 
     @Override

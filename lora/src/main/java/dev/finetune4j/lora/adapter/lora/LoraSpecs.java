@@ -32,6 +32,9 @@ import org.jspecify.annotations.Nullable;
 
 /** The layers that LoRA settings ask for on a base. */
 final class LoraSpecs {
+    /** The router's weight, beside the experts. */
+    private static final String ROUTER = "gate.weight";
+
     private LoraSpecs() {}
 
     /** The modules that can get factors: all linears, the head included, and the embedding. */
@@ -39,6 +42,17 @@ final class LoraSpecs {
         Set<String> candidates = new LinkedHashSet<>(modules.linears());
         candidates.addAll(modules.embeddings());
         return candidates;
+    }
+
+    /**
+     * Those that targets can mean. Where parameters of all experts are targets, the linears of single experts are none, as in
+     * transformers, which has the one or the other.
+     */
+    static Collection<String> candidates(LoraSettings settings, ModuleNames modules) {
+        Collection<String> all = candidates(modules);
+        return settings.targetParameters().isEmpty()
+                ? all
+                : all.stream().filter(path -> !ModuleNames.isOfExpert(path)).toList();
     }
 
     /**
@@ -84,7 +98,7 @@ final class LoraSpecs {
     static Set<String> targets(LoraSettings settings, ModuleNames names) {
         return settings.modules().targets() instanceof TargetModules.None
                 ? Set.of()
-                : settings.modules().matchingSome("linear", candidates(names), settings.modulesToSave());
+                : settings.modules().matchingSome("linear", candidates(settings, names), settings.modulesToSave());
     }
 
     /**
@@ -97,11 +111,7 @@ final class LoraSpecs {
         List<String> problems = new ArrayList<>();
         for (String target : settings.targetParameters()) {
             if (all.stream().noneMatch(stack -> stack.isNamedBy(List.of(target)))) {
-                problems.add("no parameter of the model matches the target parameter " + target + "; "
-                        + (all.isEmpty()
-                                ? "it has no experts"
-                                : "it has mlp.experts." + ExpertStack.GATE_AND_UP + " and mlp.experts."
-                                        + ExpertStack.DOWN));
+                problems.add(missing(target, all));
             }
         }
         if (!problems.isEmpty()) {
@@ -110,6 +120,21 @@ final class LoraSpecs {
         return all.stream()
                 .filter(stack -> stack.isNamedBy(settings.targetParameters()))
                 .toList();
+    }
+
+    private static String missing(String target, List<ExpertStack> all) {
+        if (all.isEmpty()) {
+            return "no parameter of the model matches the target parameter " + target + "; it has no experts";
+        }
+        String there = "mlp.experts." + ExpertStack.GATE_AND_UP + " and mlp.experts." + ExpertStack.DOWN;
+        boolean router = all.stream()
+                .map(stack -> stack.module().replaceFirst("experts$", ROUTER))
+                .anyMatch(path -> path.equals(target) || path.endsWith("." + target));
+        return router
+                ? "the target parameter " + target
+                        + " is a router, which chooses the experts and gets no factors here; train"
+                        + " without it, with the target parameters " + there
+                : "no parameter of the model matches the target parameter " + target + "; it has " + there;
     }
 
     private static void requireNoBias(LoraSettings settings, String path) {

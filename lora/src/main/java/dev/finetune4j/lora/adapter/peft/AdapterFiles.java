@@ -131,10 +131,18 @@ public final class AdapterFiles {
         WrongFolder.refuse(folder, StoredAdapter.CONFIG);
         Path configFile = folder.resolve(StoredAdapter.CONFIG);
         AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile), base);
-        if (!AdapterKinds.of(settings).isStoredWhole(settings)) {
+        AdapterKind<AdapterSettings> kind = AdapterKinds.of(settings);
+        if (!kind.isStoredWhole(settings)) {
             throw new SettingsException(
                     List.of(folder + " holds the virtual tokens of an adapter that were trained by way of a"
                             + " network, but not the network, so its training cannot go on; train a new adapter"));
+        }
+        Path file = folder.resolve(StoredAdapter.WEIGHTS);
+        if (Files.isRegularFile(file)) {
+            try (SafetensorsFile stored = SafetensorsFile.open(file);
+                    WeightSource weights = AdapterNames.of(file, stored, kind)) {
+                settings = kind.asStored(settings, weights.names(), base.moduleNames());
+            }
         }
         AdapterKinds.check(settings, base.moduleNames());
         return settings;
@@ -164,7 +172,8 @@ public final class AdapterFiles {
         try (SafetensorsFile stored = SafetensorsFile.open(file);
                 WeightSource weights = AdapterNames.of(file, stored, kind)) {
             ConfigTie.check(folder, StoredAdapter.CONFIG, config, stored.metadata());
-            return kind.load(settings, new StoredAdapter(configFile, config, file, weights), base);
+            AdapterSettings meant = kind.asStored(settings, weights.names(), base.moduleNames());
+            return kind.load(meant, new StoredAdapter(configFile, config, file, weights), base);
         }
     }
 

@@ -61,6 +61,7 @@ public final class BatchDecoder implements AutoCloseable {
     private final Map<CausalLM, Optional<CausalLM>> groups = new HashMap<>();
     /** How many rows the kernels for few rows take of a model; to put its step together for each row set would cost as a step does. */
     private final Map<CausalLM, Integer> fewRows = new HashMap<>();
+
     private @Nullable AdapterBank bank;
     private @Nullable DecodeStep many;
     /** The weights that were unpacked for good, by linear of the base. */
@@ -257,7 +258,9 @@ public final class BatchDecoder implements AutoCloseable {
 
     /** How many rows the kernels for few rows have; a head of another form may go another way. */
     private static int maxFewRows(DecodeSupport few) {
-        return few.step() == null ? GemvKernel.MAX_ROWS : Math.max(GemvKernel.MAX_ROWS, few.step().maxRows());
+        return few.step() == null
+                ? GemvKernel.MAX_ROWS
+                : Math.max(GemvKernel.MAX_ROWS, few.step().maxRows());
     }
 
     private DecodeStep step(CausalLM model, int rows) {

@@ -101,8 +101,8 @@ public final class CudaDecodeKernels implements DecodeKernels {
         long works = (long) rows * attention.kvHeads() * parts(attention);
         if (hasTensorCores(attention)) {
             long together = BLOCKS * WARPS_SHARING / warps(rows, attention.headDim());
-            long wanted = Math.max(
-                    together / works, Math.min(TENSOR_MAX_SPLITS, capacity / TENSOR_MAX_POSITIONS_OF_SPLIT));
+            long wanted =
+                    Math.max(together / works, Math.min(TENSOR_MAX_SPLITS, capacity / TENSOR_MAX_POSITIONS_OF_SPLIT));
             return (int) Math.max(1, Math.min(wanted, capacity / TENSOR_MIN_POSITIONS_OF_SPLIT));
         }
         int blocks = rows > GemvKernel.MAX_ROWS ? BLOCKS_OF_MANY_ROWS : BLOCKS;
@@ -143,8 +143,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
     static void prepare(ComputeDevice device, ScalarType type, int size) {
         if (hasTensorCores(device, type, size)) {
             int warps = new CudaDecodeKernels(device, type).warps(1, size);
-            CudaPreload.once(
-                    "attention of " + size + ' ' + device, List.of(() -> tensorModule(device, size, warps)));
+            CudaPreload.once("attention of " + size + ' ' + device, List.of(() -> tensorModule(device, size, warps)));
         }
     }
 

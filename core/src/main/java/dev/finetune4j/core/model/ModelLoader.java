@@ -87,7 +87,8 @@ public final class ModelLoader {
             LinearFactory factory,
             Placement placement) {
         TorchRuntime.require(placement.device());
-        DeviceKernels.of(placement.device()).prepare(placement.precision(), config.attention().headDim());
+        DeviceKernels.of(placement.device())
+                .prepare(placement.precision(), config.attention().headDim());
         try (Threads.Share share = Threads.share(placement.threads())) {
             return loadThere(folder, weights, config, factory, placement);
         }

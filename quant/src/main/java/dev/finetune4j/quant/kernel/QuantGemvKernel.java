@@ -255,7 +255,8 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         // Each block takes several tiles, so that reading never pauses.
         switch (way) {
             case PIPELINED -> {
-                PipelinedForm form = pipelined(module, prefix, blocks, rows, weights.get(0).in(), norm);
+                PipelinedForm form =
+                        pipelined(module, prefix, blocks, rows, weights.get(0).in(), norm);
                 module.kernel(form.name(), form.sharedBytes()).launch(form.blocks(), THREADS, values);
             }
             case TENSOR_CORES -> {
@@ -274,7 +275,8 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
 
     private PipelinedForm pipelined(
             CudaModule module, String prefix, long tiles, int rows, int in, @Nullable NormSpec norm) {
-        // Blocks that have a multiprocessor each read further ahead, where a warp has more steps than are on their way anyway.
+        // Blocks that have a multiprocessor each read further ahead, where a warp has more steps than are on their way
+        // anyway.
         boolean deep = prefix.equals(ROWS)
                 && tiles <= module.multiprocessors()
                 && rows <= PIPELINED_ROWS

@@ -27,11 +27,12 @@ class FamilyServerTest {
 
     @TestFactory
     Stream<DynamicTest> answersHaveTheirTextAlone() {
-        return ChatFamily.all().stream().map(family -> DynamicTest.dynamicTest(family.name(), () -> {
-            for (int end : family.ends()) {
-                answer(family, family.write(folder.resolve(family.name() + end)), end);
-            }
-        }));
+        return ChatFamily.all().stream()
+                .map(family -> DynamicTest.dynamicTest(family.name(), () -> {
+                    for (int end : family.ends()) {
+                        answer(family, family.write(folder.resolve(family.name() + end)), end);
+                    }
+                }));
     }
 
     private static void answer(ChatFamily family, Path folder, int end) throws Exception {
@@ -64,7 +65,8 @@ class FamilyServerTest {
             String content = choice.path("message").path("content").asText();
             assertEquals("So#Yes", content.strip());
             assertEquals("stop", choice.path("finish_reason").asText());
-            assertEquals(prompt.length, whole.path("usage").path("prompt_tokens").asInt());
+            assertEquals(
+                    prompt.length, whole.path("usage").path("prompt_tokens").asInt());
             List<JsonNode> events =
                     TestClient.events(client.post("/v1/chat/completions", request + ", \"stream\": true}"));
             assertEquals(content, TestClient.content(events, 0));

@@ -77,7 +77,11 @@ public final class ChatFamily {
         return write(folder, null);
     }
 
-    /** @param template in place of the one in the file; null for that */
+    /**
+     * The same with another template.
+     *
+     * @param template in place of the one in the file; null for that
+     */
     public Path write(Path folder, @Nullable String template) {
         ObjectNode definition = (ObjectNode)
                 TestData.json(TestData.resource("text/" + all.path("base").asText() + "/tokenizer.json"));

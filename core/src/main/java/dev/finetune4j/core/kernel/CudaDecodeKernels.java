@@ -100,7 +100,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
     private int splits(int rows, AttentionSpec attention, long capacity) {
         long works = (long) rows * attention.kvHeads() * parts(attention);
         if (hasTensorCores(attention)) {
-            long together = BLOCKS * WARPS_SHARING / warps(rows, attention.headDim());
+            long together = (long) BLOCKS * WARPS_SHARING / warps(rows, attention.headDim());
             long wanted =
                     Math.max(together / works, Math.min(TENSOR_MAX_SPLITS, capacity / TENSOR_MAX_POSITIONS_OF_SPLIT));
             return (int) Math.max(1, Math.min(wanted, capacity / TENSOR_MIN_POSITIONS_OF_SPLIT));

@@ -6,6 +6,8 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.Reader;
+import java.util.HashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,6 +30,10 @@ public final class JsonReader {
 
     private static final JsonNodeFactory NODES = JsonNodeFactory.instance;
 
+    /** Names that are kept to be used again: objects of one kind have the same. */
+    private static final int MAX_KNOWN_NAMES = 1_024;
+
+    private final Map<String, String> knownNames = new HashMap<>();
     private final JsonText text;
     private final long heapShare = Math.min(MAX_BYTES, Runtime.getRuntime().maxMemory() / 2);
     private long bytes;
@@ -174,7 +180,7 @@ public final class JsonReader {
             throw text.unexpected("expected the name of a field in double quotes");
         }
         JsonText.Mark place = text.mark();
-        String name = string();
+        String name = known(string());
         if (name.length() > MAX_NAME) {
             throw text.failure(place, "a name of " + name.length() + " characters is beyond the limit of " + MAX_NAME);
         }
@@ -184,6 +190,14 @@ public final class JsonReader {
         }
         text.read();
         return name;
+    }
+
+    private String known(String name) {
+        String known = knownNames.get(name);
+        if (known == null && knownNames.size() < MAX_KNOWN_NAMES) {
+            knownNames.put(name, name);
+        }
+        return known == null ? name : known;
     }
 
     private ArrayNode array(int depth) throws IOException {

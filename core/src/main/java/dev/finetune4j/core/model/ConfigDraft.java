@@ -97,7 +97,7 @@ final class ConfigDraft {
         double scale = attentionScale > 0 ? attentionScale : 1 / Math.sqrt(queryScalar > 0 ? queryScalar : headDim);
         int intermediate = reader.size("intermediate_size");
         int vocabulary = reader.size("vocab_size");
-        double epsilon = reader.number(epsilonKey, epsilonDefault);
+        double epsilon = reader.epsilon(epsilonKey, epsilonDefault);
         Activation activation = reader.activation(activationKey, activationDefault);
         if (activation == Activation.GELU && !exactGelu) {
             activation = Activation.GELU_TANH;

@@ -42,7 +42,7 @@ final class ConfigReader {
     /** A whole number of at least 1. */
     int size(String key) {
         JsonNode value = node(key);
-        if (!value.canConvertToInt() || value.intValue() < 1) {
+        if (!isWhole(value) || value.intValue() < 1) {
             problem("\"" + key + "\" must be a whole number of at least 1, but is " + describe(value));
             return 1;
         }
@@ -52,6 +52,11 @@ final class ConfigReader {
             return 1;
         }
         return value.intValue();
+    }
+
+    /** Whether a value is a number without a fraction; Python's programs write some sizes as 4096.0. */
+    static boolean isWhole(JsonNode value) {
+        return value.canConvertToInt() && value.doubleValue() == value.intValue();
     }
 
     int size(String key, int whenAbsent) {
@@ -64,7 +69,7 @@ final class ConfigReader {
         if (value.isMissingNode() || value.isNull()) {
             return whenAbsent;
         }
-        if (!value.canConvertToInt() || value.intValue() < 0) {
+        if (!isWhole(value) || value.intValue() < 0) {
             problem("\"" + key + "\" must be a whole number of at least 0, but is " + describe(value));
             return whenAbsent;
         }
@@ -105,6 +110,27 @@ final class ConfigReader {
             problem("\"" + key + "\" must be above 0 or null, but is " + limit);
         }
         return limit;
+    }
+
+    /** What is added to a mean square before its root: a number of at least 0. */
+    double epsilon(String key, double whenAbsent) {
+        double epsilon = number(key, whenAbsent);
+        if (!(epsilon >= 0)) {
+            problem("\"" + key + "\" must be at least 0, but is " + epsilon);
+            return whenAbsent;
+        }
+        return epsilon;
+    }
+
+    /** An object, or a missing node where there is none. */
+    JsonNode object(String key) {
+        JsonNode value = node(key);
+        if (!value.isObject() && !HarmlessKeys.isOff(value) && !value.isMissingNode()) {
+            problem("\"" + key
+                    + "\" must be an object like {\"rope_type\": \"default\", \"rope_theta\": 10000.0}, but is "
+                    + describe(value));
+        }
+        return value;
     }
 
     double number(String key, double whenAbsent) {

@@ -38,8 +38,8 @@ final class RopeReader {
     /** The rotary embedding of a model with one for all layers. */
     RopeSpec read(double thetaDefault) {
         JsonNode theta = reader.node("rope_theta");
-        JsonNode scaling = reader.node("rope_scaling");
-        JsonNode parameters = reader.node("rope_parameters");
+        JsonNode scaling = reader.object("rope_scaling");
+        JsonNode parameters = reader.object("rope_parameters");
         JsonNode chosen = scaling.isObject() && !scaling.isEmpty() ? scaling : parameters;
         return spec(
                 chosen,
@@ -50,8 +50,12 @@ final class RopeReader {
     /** One of several rotary embeddings, by the kind of layer that transformers 5 lists it under. */
     RopeSpec read(String layerType, String oldThetaKey, double thetaDefault, boolean oldScaling) {
         JsonNode theta = reader.node(oldThetaKey);
-        JsonNode scaling = reader.node("rope_scaling");
-        JsonNode nested = reader.node("rope_parameters").path(layerType);
+        JsonNode scaling = reader.object("rope_scaling");
+        JsonNode nested = reader.object("rope_parameters").path(layerType);
+        if (!nested.isObject() && !nested.isMissingNode() && !nested.isNull()) {
+            reader.problem(
+                    "\"rope_parameters." + layerType + "\" must be an object, but is " + ConfigReader.describe(nested));
+        }
         JsonNode chosen = oldScaling && scaling.isObject() ? scaling : nested;
         return spec(chosen, number(theta, oldThetaKey, thetaDefault), 1);
     }
@@ -187,12 +191,16 @@ final class RopeReader {
 
     /** Positions of the first training; the value outside the rope parameters counts more, as in transformers. */
     private int original(JsonNode node) {
-        int inside = node.path("original_max_position_embeddings").asInt(positions);
-        int original = reader.size("original_max_position_embeddings", phi3Rope ? PHI3_POSITIONS : Math.max(1, inside));
-        if (inside < 1) {
-            reader.problem("\"original_max_position_embeddings\" must be at least 1, but is " + inside);
+        JsonNode value = node.path("original_max_position_embeddings");
+        int inside = positions;
+        if (ConfigReader.isWhole(value) && value.intValue() >= 1) {
+            inside = value.intValue();
+        } else if (!value.isMissingNode() && !value.isNull()) {
+            reader.problem(
+                    "\"original_max_position_embeddings\" in the rope parameters must be a whole number of at least"
+                            + " 1, but is " + ConfigReader.describe(value));
         }
-        return original;
+        return reader.size("original_max_position_embeddings", phi3Rope ? PHI3_POSITIONS : inside);
     }
 
     /** Other parameters have no part in a kind; those of single layer types must not be taken for none at all. */

@@ -40,7 +40,7 @@ final class SparseLayers {
         int step = reader.size("decoder_sparse_step", 1);
         Set<Integer> dense = new HashSet<>();
         for (JsonNode layer : reader.node("mlp_only_layers")) {
-            if (!layer.canConvertToInt() || layer.intValue() < 0 || layer.intValue() >= draft.layers) {
+            if (!ConfigReader.isWhole(layer) || layer.intValue() < 0 || layer.intValue() >= draft.layers) {
                 reader.problem("\"mlp_only_layers\" must name layers from 0 to " + (draft.layers - 1) + ", but holds "
                         + layer);
             }

@@ -76,6 +76,16 @@ class ConfigReaderTest {
                 "gemma3_v4 | use_bidirectional_attention | true | use_bidirectional_attention",
                 "mistral_v4 | sliding_window | 0 | sliding_window",
                 "mistral_v4 | tie_word_embeddings | \"yes\" | tie_word_embeddings",
+                "mistral_v4 | sliding_window | 2.5 | \"sliding_window\" must be a whole number",
+                "mixtral_window | num_experts_per_tok | 1.5 | \"num_experts_per_tok\" must be a whole number",
+                "llama_v4_plain | num_hidden_layers | 2.5 | \"num_hidden_layers\" must be a whole number",
+                "llama_v4_plain | rms_norm_eps | -3 | \"rms_norm_eps\" must be at least 0",
+                "glm4_plain | rope_parameters | \"abc\" | \"rope_parameters\" must be an object",
+                "llama_v4_plain | rope_scaling | [1,2] | \"rope_scaling\" must be an object",
+                "stablelm_plain | rope_parameters | 2.5 | \"rope_parameters\" must be an object",
+                "gemma3_types | rope_parameters | {\"full_attention\":3} | \"rope_parameters.full_attention\" must be an object",
+                "llama_yarn | rope_parameters | {\"rope_type\":\"yarn\",\"factor\":2,\"original_max_position_embeddings\":1000000000000}"
+                        + " | is 1000000000000",
             })
     void whatChangesTheNumbersAndIsNotUnderstoodIsAnError(String name, String key, String value, String named) {
         ObjectNode config = config(name);

@@ -60,9 +60,12 @@ record BaseLoading(
     }
 
     private static ChatTemplate ownTemplate(PretrainedFolder folder, Tokenizer tokenizer) {
-        return ChatTemplate.ofCheckpoint(tokenizer)
-                .orElseThrow(() -> new SettingsException(List.of("there is no chat template in " + folder.path()
-                        + "; name one with chatTemplate(…): " + String.join(", ", ChatTemplate.names()))));
+        return ChatTemplate.ofCheckpoint(tokenizer).orElseThrow(() -> {
+            String names = String.join(", ", ChatTemplate.names());
+            return new SettingsException(List.of("there is no chat template in " + folder.path()
+                    + "; name one with chatTemplate(…): " + names
+                    + ". Where texts are only continued, or learned as they are, take \"default\""));
+        });
     }
 
     BaseLoading withThreads(int threads) {

@@ -134,6 +134,17 @@ public final class ChatFamily {
 
     /** The conversation of a case. */
     public static Conversation conversation(JsonNode item) {
+        Map<String, @Nullable Object> variables = map(item.path("variables"));
+        variables.keySet().removeAll(Set.of("bos_token", "eos_token"));
+        return conversation(item, variables);
+    }
+
+    /**
+     * The messages and tools of a case.
+     *
+     * @throws IllegalArgumentException if the order of the messages is none that a conversation has
+     */
+    public static Conversation conversation(JsonNode item, Map<String, @Nullable Object> variables) {
         List<ChatMessage> messages = new ArrayList<>();
         for (JsonNode message : item.path("messages")) {
             Map<String, @Nullable Object> fields = map(message);
@@ -146,8 +157,6 @@ public final class ChatFamily {
         }
         List<Map<String, @Nullable Object>> tools = new ArrayList<>();
         item.path("tools").forEach(tool -> tools.add(map(tool)));
-        Map<String, @Nullable Object> variables = map(item.path("variables"));
-        variables.keySet().removeAll(Set.of("bos_token", "eos_token"));
         return new Conversation(messages, tools, variables);
     }
 

@@ -16,6 +16,8 @@ import java.util.function.IntFunction;
  * else until a family says what is different.
  */
 final class ConfigDraft {
+    private static final String KV_HEADS = "num_key_value_heads";
+
     final ConfigReader reader;
     final int hidden;
     final int layers;
@@ -61,9 +63,14 @@ final class ConfigDraft {
         this.hidden = reader.size("hidden_size");
         this.layers = reader.size("num_hidden_layers");
         this.heads = reader.size("num_attention_heads");
-        this.kvHeads = reader.size("num_key_value_heads", heads);
+        this.kvHeads = reader.size(KV_HEADS, heads);
         this.headDim = reader.size("head_dim", Math.max(1, hidden / heads));
         this.tiedHead = reader.flag("tie_word_embeddings", false);
+    }
+
+    /** How many key heads there are where the file does not say so; null in it means as many as there are query heads. */
+    void kvHeads(int whenAbsent) {
+        kvHeads = reader.size(KV_HEADS, reader.isNull(KV_HEADS) ? heads : whenAbsent);
     }
 
     /** The position limit, which some kinds of rotary scaling need before {@link #finish}. */

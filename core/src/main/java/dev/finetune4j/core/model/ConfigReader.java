@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
@@ -16,7 +17,9 @@ import org.jspecify.annotations.Nullable;
 final class ConfigReader {
     private final Path file;
     private final JsonNode root;
-    private final List<String> problems = new ArrayList<>();
+    /** Each once, whoever asks for a key again. */
+    private final Set<String> problems = new LinkedHashSet<>();
+
     private final Set<String> asked = new HashSet<>();
     private final Set<String> passedOver = new TreeSet<>();
 

@@ -14,7 +14,7 @@ final class Gemma2Family implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = GemmaFamily.common(reader);
-        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
+        draft.kvHeads(4);
         reader.ignore("hidden_act");
         draft.blockNorms = ModelConfig.BlockNorms.AROUND;
         draft.queryScalar = reader.number("query_pre_attn_scalar", 256);

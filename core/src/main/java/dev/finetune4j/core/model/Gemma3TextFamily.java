@@ -14,7 +14,7 @@ final class Gemma3TextFamily implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = GemmaFamily.common(reader);
-        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
+        draft.kvHeads(4);
         draft.positionsDefault = 131_072;
         draft.blockNorms = ModelConfig.BlockNorms.AROUND;
         draft.headNorms = ModelConfig.HeadNorms.EACH_HEAD;

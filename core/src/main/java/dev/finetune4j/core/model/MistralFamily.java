@@ -10,7 +10,7 @@ final class MistralFamily implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 8);
+        draft.kvHeads(8);
         draft.positionsDefault = 131_072;
         draft.window = reader.window("sliding_window", 4096);
         return draft.finish();

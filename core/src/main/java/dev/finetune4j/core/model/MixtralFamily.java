@@ -15,7 +15,7 @@ final class MixtralFamily implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 8);
+        draft.kvHeads(8);
         draft.epsilonDefault = 1e-5;
         draft.positionsDefault = 131_072;
         if (reader.number("router_jitter_noise", 0) != 0) {

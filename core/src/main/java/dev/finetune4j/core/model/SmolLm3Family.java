@@ -16,7 +16,7 @@ final class SmolLm3Family implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
+        draft.kvHeads(4);
         draft.qkvBias = reader.flag("attention_bias", false);
         draft.outputBias = draft.qkvBias;
         draft.mlpBias = reader.flag("mlp_bias", false);

@@ -5,8 +5,6 @@ import dev.finetune4j.core.model.ModelConfig.HeadNorms;
 
 /** StableLM: layer norms with biases, a quarter of each head turned, parallel halves and norms of heads by switches (<a href="https://arxiv.org/abs/2402.17834">Bellagente et al. 2024</a>). */
 final class StableLmFamily implements ModelFamily {
-    private static final String KV_HEADS = "num_key_value_heads";
-
     @Override
     public String modelType() {
         return "stablelm";
@@ -15,7 +13,7 @@ final class StableLmFamily implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.kvHeads = reader.size(KV_HEADS, reader.isNull(KV_HEADS) ? draft.heads : 32);
+        draft.kvHeads(32);
         draft.qkvBias = reader.flag("use_qkv_bias", false);
         draft.headNorms = reader.flag("qk_layernorm", false) ? HeadNorms.OWN_MODULES : HeadNorms.NONE;
         draft.blockNorms = reader.flag("use_parallel_residual", false) ? BlockNorms.SHARED : BlockNorms.BEFORE;

@@ -5,8 +5,6 @@ import java.util.List;
 
 /** StarCoder 2: layer norms with biases, biases everywhere, no gate, a window (<a href="https://arxiv.org/abs/2402.19173">Lozhkov et al. 2024</a>). */
 final class Starcoder2Family implements ModelFamily {
-    private static final String KV_HEADS = "num_key_value_heads";
-
     @Override
     public String modelType() {
         return "starcoder2";
@@ -15,7 +13,7 @@ final class Starcoder2Family implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.kvHeads = reader.size(KV_HEADS, reader.isNull(KV_HEADS) ? draft.heads : 2);
+        draft.kvHeads(2);
         draft.tiedHead = reader.flag("tie_word_embeddings", true);
         draft.qkvBias = reader.flag("use_bias", true);
         draft.outputBias = draft.qkvBias;

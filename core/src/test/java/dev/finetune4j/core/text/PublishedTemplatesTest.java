@@ -5,12 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.json.PlainValues;
+import dev.finetune4j.testsupport.ChatFamily;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
@@ -19,11 +19,8 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneOffset;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -271,26 +268,10 @@ class PublishedTemplatesTest {
 
     /** Empty if the order of the messages is none that a conversation has. */
     private static Optional<Conversation> conversation(JsonNode item) {
-        List<ChatMessage> messages = new ArrayList<>();
-        for (JsonNode message : item.path("messages")) {
-            Map<String, @Nullable Object> fields = map(message);
-            Role role = Role.valueOf(String.valueOf(fields.remove("role")).toUpperCase(Locale.ROOT));
-            Object content = fields.get("content");
-            if (content instanceof String) {
-                fields.remove("content");
-            }
-            messages.add(new ChatMessage(role, content instanceof String text ? text : "", fields));
-        }
-        List<Map<String, @Nullable Object>> tools = new ArrayList<>();
-        item.path("tools").forEach(tool -> tools.add(map(tool)));
         try {
-            return Optional.of(new Conversation(messages, tools));
+            return Optional.of(ChatFamily.conversation(item, Map.of()));
         } catch (IllegalArgumentException e) {
             return Optional.empty();
         }
-    }
-
-    private static Map<String, @Nullable Object> map(JsonNode object) {
-        return JSON.convertValue(object, new TypeReference<LinkedHashMap<String, @Nullable Object>>() {});
     }
 }
